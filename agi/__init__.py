@@ -1,0 +1,1 @@
+"""The wire to Asterisk: FastAGI, AMI, call session, call control."""

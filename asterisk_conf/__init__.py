@@ -1,0 +1,1 @@
+"""Jinja templates of Asterisk's own files; data only."""

@@ -1,0 +1,1 @@
+"""What was said: capture, store, playback. Imports core and routing."""

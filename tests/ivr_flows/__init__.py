@@ -1,0 +1,1 @@
+"""Flows, nodes, engine and prompts, without a telephone."""

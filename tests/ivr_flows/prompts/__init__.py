@@ -1,0 +1,1 @@
+"""Catalogue, reading, audio, making and finding of prompts."""

@@ -1,0 +1,1 @@
+"""The Flask ticket app: desk, calls, tickets, API. Never imports agi."""

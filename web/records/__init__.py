@@ -1,0 +1,1 @@
+"""Call records as the telephone side pushed them."""

@@ -1,0 +1,1 @@
+"""People, agents and numbers, for administrators."""

@@ -1,0 +1,1 @@
+"""Tickets (工单): from intake on."""

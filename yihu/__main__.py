@@ -1,0 +1,5 @@
+"""``python -m yihu``: the command line."""
+
+from yihu.cli import main
+
+main()
